@@ -52,15 +52,15 @@ def subject_of(
         vectors = with_given_ids(vectors, user_ids, item_ids)
         user_ids, item_ids = vectors.user_ids, vectors.item_ids
     users, items = known_ids("user_id", user_ids), known_ids("item_id", item_ids)
-    split = data if isinstance(data, Split) else None
-    if split is not None and (validation is not None or test is not None):
+    given = isinstance(data, Split)
+    if given and (validation is not None or test is not None):
         raise InvalidInputError("data is a Split, which has its parts. Leave validation and test out.")
-    if split is not None and split.validation is None:
+    if given and data.validation is None:
         raise InvalidInputError("There is no validation part to choose on. Give one, or split.with_validation(0.1).")
-    train, gone = Interactions.of(data, what="train") if split is None else split.train, ""
-    if pair:
-        train, gone = narrowed(train, vectors)
-    if split is None:
+    train = data.train if given else Interactions.of(data, what="train")
+    train, gone = narrowed(train, vectors) if pair else (train, "")
+    split = data
+    if not given:
         split = split_of(train, validation, test, users=users, items=items, rng=rng)
         split = replace(split, description=f"{split.description} {gone}".strip())
         if gone:
@@ -121,16 +121,16 @@ def split_of(
         raise InvalidInputError("validation is missing: what users did after the training part, to choose on.")
     known, said = Interactions.of(train, what="train"), ""
     for role, own in {"item": items, "user": users}.items():
+        if own is None:
+            continue
         new, alike = _strange(own, getattr(known, f"{role}_ids"), f"{role}_id")
-        if alike and own is not None and new == len(own):
+        if alike and new == len(own):
             raise InvalidInputError(f"train has none of the {counted(new, role)} of the recommender.{alike}")
         if alike:
-            said += f" Added: {counted(new, role)} that only the recommender knows.{alike}"
-            logger.warning("%s", said.strip())
-    if items is not None:
-        known = known.with_items(items)
-    if users is not None:
-        known = known.with_users(users)
+            added = f"Added: {counted(new, role)} that only the recommender knows.{alike}"
+            said += f" {added}"
+            logger.warning("%s", added)
+        known = known.with_items(own) if role == "item" else known.with_users(own)
     parts = {"train": known}
     for name, given in {"validation": validation, "test": test}.items():
         if given is None:

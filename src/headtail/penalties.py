@@ -104,7 +104,7 @@ class ReSN(_Weighted):
         own: Tensor
         with no_autocast(items.device):
             if transformed():
-                own = self._plainly(queries, items)
+                own = self._plainly(queries, items, share)
             elif self.form == "linear":
                 own = _AlongPopularity.apply(queries, items, share(queries.sum(dim=0)))  # type: ignore[no-untyped-call]
             else:
@@ -113,12 +113,12 @@ class ReSN(_Weighted):
         total, n_users = share(torch.stack([own, own.new_tensor(len(queries))])).unbind()
         return total, n_users
 
-    def _plainly(self, queries: Tensor, items: Tensor) -> Tensor:
+    def _plainly(self, queries: Tensor, items: Tensor, share: Callable[[Tensor], Tensor]) -> Tensor:
         """Return ``||S u||^2`` by operations that torch.func can differentiate and batch."""
         if self.form == "linear":
-            return (queries @ (items.T @ _unit(items @ queries.sum(dim=0)))).square().sum()
+            return (queries @ (items.T @ _unit(items @ share(queries.sum(dim=0))))).square().sum()
         scores = (queries @ items.T).sigmoid()
-        return (scores @ _unit(scores.detach().sum(dim=0))).square().sum()
+        return (scores @ _unit(share(scores.detach().sum(dim=0)))).square().sum()
 
     @torch.no_grad()
     def sigma1_squared(self, queries: Tensor, items: Tensor) -> Tensor:

@@ -367,7 +367,16 @@ def squares(size):
     return lambda queries, items: size * queries.square().sum()
 
 
-@pytest.mark.parametrize("kind", [Squares, squares])
+def half_made(size):
+    def penalty(queries, items):
+        return size * queries.square().sum() if size else unknown
+
+    if not size:
+        unknown = 0
+    return penalty
+
+
+@pytest.mark.parametrize("kind", [Squares, squares, half_made])
 def test_a_penalty_of_ones_own_with_another_number_is_another(tmp_path, kind):
     fit(model(), TRAIN, epochs=1, penalties=[kind(1e-3)], checkpoint=tmp_path)
     fit(model(), TRAIN, epochs=2, penalties=[kind(1e-3)], checkpoint=tmp_path)
@@ -553,7 +562,7 @@ def test_state_that_is_no_tensor_is_refused():
         def get_extra_state(self):
             return {"calls": 3}
 
-    with pytest.raises(InvalidInputError, match="_extra_state in the state of Counting is a dict; let it be a tensor"):
+    with pytest.raises(InvalidInputError, match="_extra_state in the state of Counting is a dict; make it a tensor"):
         fit(Counting(), TRAIN, epochs=1)
 
 

@@ -115,7 +115,7 @@ def fit_sae(
     if frozen := [name for name, weights in sae.named_parameters() if not weights.requires_grad]:
         raise InvalidInputError(
             f"{frozen[0]} of the autoencoder does not require gradients, and all its weights are trained. Call "
-            f"sae.requires_grad_() before."
+            f"sae.requires_grad_() first."
         )
     aux_weight = number("aux_weight", aux_weight, low=0)
     lr = number("lr", lr, low=0, low_open=True)

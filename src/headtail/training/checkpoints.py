@@ -67,7 +67,7 @@ def check_saved(model: nn.Module, *hooks: Any) -> None:
         if foreign or is_parametrized(part) or any(all(hook is not own for own in hooks) for hook in found):
             raise InvalidInputError(
                 f"{f'{name}.{path}'.rstrip('.')} was changed by a hook, a parametrization or another layer, which "
-                f"load_model could not make again. Take that away before. {cure}"
+                f"load_model could not make again. Remove it first. {cure}"
             )
 
 
@@ -116,8 +116,8 @@ def config_of(model: nn.Module) -> dict[str, Any]:
     for name, value in model.state_dict().items():
         if not isinstance(value, Tensor):
             raise InvalidInputError(
-                f"{name} in the state of {type(model).__name__} is {kind_of(value)}; let it be a tensor, which "
-                f"can be kept beside the weights."
+                f"{name} in the state of {type(model).__name__} is {kind_of(value)}; make it a tensor, or leave it "
+                f"out of the state."
             )
     config = getattr(model, "config", None)
     if isinstance(config, dict):

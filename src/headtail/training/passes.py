@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, ClassVar, Literal
 
@@ -280,8 +281,10 @@ def describe(thing: Any) -> str:
         given = [*map(repr, thing.args), *(f"{name}={value!r}" for name, value in sorted(thing.keywords.items()))]
         return f"{describe(thing.func)}({', '.join(given)})"
     if hasattr(thing, "__qualname__"):
-        cells = getattr(thing, "__closure__", None) or ()
-        held = [cell.cell_contents for cell in cells] + [*(getattr(thing, "__defaults__", None) or ())]
+        held = [*(getattr(thing, "__defaults__", None) or ())]
+        for cell in getattr(thing, "__closure__", None) or ():
+            with suppress(ValueError):  # a name without a value yet
+                held.append(cell.cell_contents)
         return _with_numbers(f"{thing.__module__}.{thing.__qualname__}", map(repr, filter(_is_plain, held)))
     text = repr(thing)
     if " at 0x" not in text:
