@@ -105,36 +105,34 @@ def refuse_words(path: Path, lines: Sequence[Sequence[str]]) -> None:
     refuse_fields(path, lines)
     if len(lines[0]) < 2 or not (_names(lines[0]) or _numbered(lines)):
         return
-    if format_of(path) in (".inter", ".item", ".user"):
-        name, table = shlex.quote(str(path)), shlex.quote(f"{path.stem}.table{path.suffix}")
-        raise UnreadableFileError(
-            f"Cannot read {path}: blanks separate the fields of its lines, not tabs. Make it anew: "
-            f"tr ' ' '\\t' < {name} > {table}"
-        )
-    name, table = shlex.quote(str(path)), shlex.quote(f"{path.stem}.table.csv")
-    first, last = lines[0], lines[-1]  # that of vectors may hold their number and length
-    problem = f"Cannot read {path}: blanks separate the fields of its lines"
-    if len(last) > 4 and sum("." in word for word in last[1:]) > len(last) / 2 and ":" not in last[0]:
-        raise UnreadableFileError(
-            f"{problem}, which seem to hold ids and vectors. Those go to --queries or --items of headtail correct, as "
-            f".vec: cp {name} {shlex.quote(f'{path.stem}.vec')}"
-        )
+    ending = path.suffix if format_of(path) in (".inter", ".item", ".user") else ".csv"
+    name, table = shlex.quote(str(path)), shlex.quote(f"{path.stem}.table{ending}")
     lists = f"(echo user_id,item_id; awk '{{for (i = 2; i <= NF; i++) print $1 \",\" $i}}' {name}) > {table}"
-    if len(lines) > 1 and all(line[0] == str(len(line) - 1) for line in lines):
-        raise UnreadableFileError(
-            f"{problem}, which hold how many items a user has, and these. Make a table of it, where a user is the "
-            f"number of the line: {lists.replace('$1', 'NR - 1')}"
+    first, last = lines[0], lines[-1]  # the first line of vectors may hold their number and length
+    if ending != ".csv":
+        said = f", not tabs. Make it anew: tr ' ' '\\t' < {name} > {table}"
+    elif len(last) > 4 and sum("." in word for word in last[1:]) > len(last) / 2 and ":" not in last[0]:
+        said = (
+            f", which seem to hold ids and vectors. Give those to --queries or --items of headtail correct, as .vec: "
+            f"cp {name} {shlex.quote(f'{path.stem}.vec')}"
         )
-    if len({*map(len, lines)}) > 1 and not _names(first):
-        raise UnreadableFileError(
-            f"{problem}, which seem to hold a user and then their items. Make a table of it: {lists}. If they hold "
-            f"items alone, a user is the number of the line: in place of i = 2 and $1, write i = 1 and NR - 1."
+    elif len(lines) > 1 and all(line[0] == str(len(line) - 1) for line in lines):
+        said = (
+            f", which seem to hold a user's items behind their number. Make a table of it, where a user is the number "
+            f"of the line: {lists.replace('$1', 'NR - 1')}"
         )
-    mark = 'sub(/^#/, ""); ' * first[0].startswith("#")
-    raise UnreadableFileError(
-        f"{problem}. Make a table of it: awk '{{{mark}$1 = $1; print}}' OFS=, {name} > {table}. If each line holds a "
-        f"user and then their items: {lists}"
-    )
+    elif len({*map(len, lines)}) > 1 and not _names(first):
+        said = (
+            f", which seem to hold a user and then their items. Make a table of it: {lists}. If they hold items alone, "
+            f"a user is the number of the line: in place of i = 2 and $1, write i = 1 and NR - 1."
+        )
+    else:
+        mark = 'sub(/^#/, ""); ' * first[0].startswith("#")
+        said = (
+            f". Make a table of it: awk '{{{mark}$1 = $1; print}}' OFS=, {name} > {table}. If each line holds a user "
+            f"and then their items: {lists}"
+        )
+    raise UnreadableFileError(f"Cannot read {path}: blanks separate the fields of its lines{said}")
 
 
 def _names(words: Sequence[str]) -> bool:
@@ -151,24 +149,26 @@ def _numbered(lines: Sequence[Sequence[str]]) -> bool:
 
 def refuse_rows(path: Path, fields: Sequence[str]) -> None:
     """Raise if the fields of the first line are those of Netflix's prize, of MIND, or pandas' numbers of columns."""
-    name = shlex.quote(str(path))
+    name, said = shlex.quote(str(path)), ""
     if re.fullmatch(r"\d+:", fields[0]):
-        raise UnreadableFileError(
-            f"Cannot read {path}: lines such as {fields[0]!r} name the film of those below, as in Netflix's prize. "
-            f'Make a table of it: (echo item_id,user_id,rating,date; awk \'/:/ {{sub(":.*", ""); film = $0; next}} '
-            f'{{print film "," $0}}\' {name}) > ratings.csv'
+        said = (
+            f"lines such as {fields[0]!r} name the film of those below, as in Netflix's prize. Make a table of it: "
+            f'(echo item_id,user_id,rating,date; awk \'/:/ {{sub(":.*", ""); film = $0; next}} {{print film "," $0}}\' '
+            f"{name}) > ratings.csv"
         )
-    if len(fields) == 5 and re.fullmatch(r"\S+-[01]( \S+-[01])*", fields[4]):
-        raise UnreadableFileError(
-            f"Cannot read {path}: its rows hold what was shown and clicked, as MIND's behaviors. Make clicks of it: "
+    elif len(fields) == 5 and re.fullmatch(r"\S+-[01]( \S+-[01])*", fields[4]):
+        said = (
+            f"its rows hold what was shown and clicked, as MIND's behaviors. Make clicks of it: "
             f'(echo user_id,item_id,timestamp; awk -F\'\\t\' \'{{split($3, t, "[/ :]"); n = split($5, shown, " "); for '
             f'(i = 1; i <= n; i++) if (sub(/-1$/, "", shown[i])) printf "%s,%s,%d-%02d-%02dT%02d:%02d:%02d\\n", $2, '
             f'shown[i], t[3], t[1], t[2], t[4] % 12 + (t[7] == "PM" ? 12 : 0), t[5], t[6]}}\' {name}) > clicks.csv'
         )
-    if len(fields) > 2 and not fields[0] and list(fields[1:]) == [str(i) for i in range(len(fields) - 1)]:
-        names = ",".join(["user_id", "item_id", "rating", "timestamp", *fields][: len(fields) - 1])
-        raise UnreadableFileError(
-            f"Cannot read {path}: pandas wrote numbers as the names of its columns, and those of its rows before them. "
-            f"Name the columns, such as by: (echo {names}; tail -n +2 {name} | cut -d, -f2-) > "
+    elif len(fields) > 2 and not fields[0] and list(fields[1:]) == [str(i) for i in range(len(fields) - 1)]:
+        names = ["user_id", "item_id", "rating", "timestamp", *(f"column{i}" for i in range(5, len(fields)))]
+        said = (
+            f"pandas wrote numbers as the names of its columns, and those of its rows before them. Name the columns, "
+            f"such as by: (echo {','.join(names[: len(fields) - 1])}; tail -n +2 {name} | cut -d, -f2-) > "
             f"{shlex.quote(f'{path.stem}.table.csv')}"
         )
+    if said:
+        raise UnreadableFileError(f"Cannot read {path}: {said}")
