@@ -341,7 +341,7 @@ def test_grids_begin_with_nothing_and_run_one_way(grid):
 def test_unknown_names_and_sources(split, factors):
     with pytest.raises(InvalidInputError, match=r"There is no dial 'tilt entropi'.*tilt"):
         dial("tilt entropi")
-    with pytest.raises(InvalidInputError, match="A str cannot be corrected"):
+    with pytest.raises(InvalidInputError, match="str cannot be corrected"):
         Subject("model", split)
     lists = ht.recommend(factors, split.train, k=10)
     with pytest.raises(InvalidInputError, match="longest list has 10 items and k=20"):
@@ -509,7 +509,7 @@ def test_macr_is_trained_once_and_served_with_any_c(split):
     assert (weak.c, strong.c) == (0.0, 4.0) and weak.model is strong.model
     assert concentration(subject, strong, "arp") < concentration(subject, weak, "arp")
     assert Subject(strong, split, k=K).fingerprint != Subject(weak, split, k=K).fingerprint
-    with pytest.raises(InvalidInputError, match="A SASRec is not a model that learns of users"):
+    with pytest.raises(InvalidInputError, match="SASRec is not a model that learns of users"):
         dial("MACR").at(Subject(Recipe(ht.models.SASRec, {"embedding_dim": 4}), split, k=K), 1.0)
 
 

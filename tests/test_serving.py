@@ -218,7 +218,7 @@ def test_distances_rank_vectors_of_one_length(world):
         (lambda v: lambda queries, n: [["a"]] * 3, r"items of shape \(3, 1\) for 4 queries"),
         (lambda v: lambda queries, n: 7, r"items of shape \(\) for 4 queries"),
         (lambda v: lambda queries, n: [["a", "a"]] * 4, "an item twice"),
-        (lambda v: "index", "A str is no index"),
+        (lambda v: "index", "str is no index"),
     ],
 )  # fmt: skip
 def test_indexes_that_do_not_fit(index, message):

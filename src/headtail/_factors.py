@@ -59,14 +59,12 @@ def numbers(values: Any) -> Array:
 def refuse_ids(values: Any) -> None:
     """Raise if a frame for a matrix is lazy, or has a column of ids: one called so, or a first one that may be."""
     if hasattr(values, "collect"):
-        raise InvalidInputError(
-            f"A {type(values).__name__} holds no numbers yet. Collect it, and give what comes of it."
-        )
+        raise InvalidInputError(f"{type(values).__name__} holds no numbers yet. Collect it, and give what comes of it.")
     names = [name for name in getattr(values, "columns", ()) if isinstance(name, str)]
     for name in names:
         if is_id(name) and (name == names[0] or normalized(name).endswith("id")):
             raise InvalidInputError(
-                f"A {type(values).__name__} of numbers has the column {name!r}, whose ids would be taken for numbers. "
+                f"{type(values).__name__} of numbers has the column {name!r}, whose ids would be taken for numbers. "
                 f"Leave it out, and give its ids apart, as user_ids=... or item_ids=..."
             )
 

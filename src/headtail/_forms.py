@@ -32,7 +32,7 @@ def form_of(source: Any) -> Form:
     if source is None:
         return "data"
     raise InvalidInputError(
-        f"A {type(source).__name__} cannot be corrected. Give a Recipe, a torch.nn.Module, a pair of factors (Q, V), "
+        f"{type(source).__name__} cannot be corrected. Give a Recipe, a torch.nn.Module, a pair of factors (Q, V), "
         f"or Recommendations."
     )
 

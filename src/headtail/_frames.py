@@ -76,9 +76,9 @@ def refuse_lists_in_text(items: pl.Series, column: Any, what: str, users: pl.Ser
         several = first.filter(first.str.contains("[ ,;|]"))
         raise InvalidInputError(
             f"{what} has lists written as text in {column!r}, such as {shown(several[:1])}. Make lists of it: "
-            f"frame.with_columns(pl.col({column!r}).str.extract_all(r'[\\w.-]+')) in Polars, with "
-            f".cast(pl.List(pl.Int64)) behind where ids are numbers; frame[{column!r}] = frame[{column!r}].str.findall("
-            f"r'[\\w.-]+') in pandas, with .map(lambda ids: [*map(int, ids)]); if each is one id, join it by '-'."
+            f"frame.with_columns(pl.col({column!r}).str.extract_all(r'[\\w.-]+')) in Polars, then "
+            f".cast(pl.List(pl.Int64)) if ids are numbers; frame[{column!r}] = frame[{column!r}].str.findall("
+            f"r'[\\w.-]+') in pandas, then .map(lambda ids: [*map(int, ids)]). If each is one id, join it by '-'."
         )
 
 

@@ -34,8 +34,10 @@ Lists: TypeAlias = Callable[[Interactions], Recommendations]
 
 AUTOENCODER: Mapping[str, Any] = {"expansion": 16, "n_active": 32, "batch_size": 1024, "epochs": 40}
 _AT_ONCE = 30_000  # users
-_MADE_AGAIN = {"vectors", "encoded", "both", "candidates", "reachable", "calibrated", "_cross_fitted", "longer"}
-_MADE_AGAIN |= {"as it is", "exposure"}
+_MADE_AGAIN = {
+    "vectors", "encoded", "both", "candidates", "reachable", "calibrated", "_cross_fitted", "longer", "as it is",
+    "exposure",
+}  # fmt: skip
 _BY_RANK = "The lists have no scores: for dials that ask for one, a place at rank r counts 1 / log2(r + 1)."
 _Made = TypeVar("_Made")
 

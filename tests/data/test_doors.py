@@ -68,18 +68,18 @@ def test_a_frame_with_a_column_for_each_item_is_a_matrix():
 
 def test_lists_in_text_become_lists_in_either_engine():
     texts = {"user_id": [1, 2], "recs": ["[30, 40]", "[40, 50]"]}
-    for make, behind in (
+    for make, then in (
         (pl.DataFrame, ".cast(pl.List(pl.Int64))"),
         (pd.DataFrame, ".map(lambda ids: [*map(int, ids)])"),
     ):
         frame = make(texts)
         with pytest.raises(InvalidInputError, match="Make lists of it") as told:
             Recommendations.from_frame(frame)
-        assert behind in str(told.value)
+        assert then in str(told.value)
         if make is pl.DataFrame:
             frame = frame.with_columns(pl.col("recs").str.extract_all(r"[\w.-]+").cast(pl.List(pl.Int64)))
         else:
-            exec(re.search(r"; (frame\['recs'\] = .*?) in pandas", str(told.value))[1] + behind, {"frame": frame})
+            exec(re.search(r"; (frame\['recs'\] = .*?) in pandas", str(told.value))[1] + then, {"frame": frame})
         assert Recommendations.from_frame(frame).to_polars()["item_id"].to_list() == [30, 40, 40, 50]
 
 

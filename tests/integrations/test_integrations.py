@@ -16,16 +16,16 @@ from headtail.integrations import implicit, lenskit, pytorch, recbole, rectools
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: implicit.vectors("x"), "A str has no user_factors; give a fitted model of implicit"),
+        (lambda: implicit.vectors("x"), "str has no user_factors; give a fitted model of implicit"),
         (lambda: implicit.vectors(SimpleNamespace(user_factors=None)), "has no user_factors"),
         (lambda: implicit.vectors(SimpleNamespace(user_factors=np.ones(3))), r"user_factors .* shape \(3,\)"),
-        (lambda: rectools.interactions(None), "A NoneType has no get_raw_interactions; give a rectools Dataset"),
-        (lambda: rectools.vectors(None, None), "A NoneType has no user_id_map; give a rectools Dataset"),
-        (lambda: lenskit.vectors(5), "A int has no user_embeddings; give a trained scorer"),
-        (lambda: lenskit.interactions(5), "A int has no interaction_table; give a lenskit Dataset"),
+        (lambda: rectools.interactions(None), "NoneType has no get_raw_interactions; give a rectools Dataset"),
+        (lambda: rectools.vectors(None, None), "NoneType has no user_id_map; give a rectools Dataset"),
+        (lambda: lenskit.vectors(5), "int has no user_embeddings; give a trained scorer"),
+        (lambda: lenskit.interactions(5), "int has no interaction_table; give a lenskit Dataset"),
         (lambda: lenskit.item_lists(5), "lists is an int; give Recommendations"),
-        (lambda: recbole.interactions(5), "A int has no inter_matrix; give a RecBole dataset"),
-        (lambda: recbole.vectors({}, 5), "A int has no uid_field; give a RecBole dataset"),
+        (lambda: recbole.interactions(5), "int has no inter_matrix; give a RecBole dataset"),
+        (lambda: recbole.vectors({}, 5), "int has no uid_field; give a RecBole dataset"),
         (
             lambda: pytorch.vectors(nn.Linear(2, 2), np.eye(2)),
             r"give user_inputs, what it encodes, such as torch.arange\(n_users\)",

@@ -44,15 +44,13 @@ class Reach:
     @classmethod
     def of(cls, plain: SampledExposure, split: Split, k: int, n: int, seed: int, codes: Codes | None = None) -> Self:
         """Return the ways that validation of these users chooses, and the tilt; n is of :meth:`candidates`."""
-        train, relevant, vectors = split.train, split.validation, plain.pair
-
-        chosen, made = cls._along((), plain, k), vectors
+        train, relevant, made = split.train, split.validation, plain.pair
+        chosen, lists = cls._along((), plain, k), None
         if relevant is None:
             return chosen
-        lists: Recommendations | None = None
 
         def judged(reach: Self) -> tuple[Self, Recommendations]:
-            recs = reach.candidates(reach.both(vectors), train, n, codes)
+            recs = reach.candidates(reach.both(plain.pair), train, n, codes)
             relevance = cross_fitted(recs, train, relevant, k=k, rng=seed)
             return replace(reach, relevance=relevance), best(recs, relevance, k)
 

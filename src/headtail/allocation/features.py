@@ -61,10 +61,8 @@ def lists_at(recs: Recommendations, rows: Array | slice) -> Recommendations:
 def lists_of_parts(parts: Sequence[Recommendations], users: Codes) -> Recommendations:
     """Return the lists of these users, who are spread over parts, in their order."""
     order = np.argsort(np.concatenate([part.users for part in parts]))[np.argsort(np.argsort(users))]
-    joined: dict[str, Any] = {"scores": None} if parts[0].scores is None else {}
-    for name in ("users", "items", "scores"):
-        joined.setdefault(name, np.concatenate([getattr(part, name) for part in parts])[order])
-    return replace(parts[0], **joined)
+    names = ("users", "items") if parts[0].scores is None else ("users", "items", "scores")
+    return replace(parts[0], **{name: np.concatenate([getattr(part, name) for part in parts])[order] for name in names})
 
 
 def features_of(recs: Recommendations, known: Interactions, k: int) -> Floats:

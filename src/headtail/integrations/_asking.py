@@ -13,7 +13,7 @@ def ask(thing: Any, name: str, wanted: str) -> Any:
     """Return an attribute of an object; raise if it is missing or None, naming the object that is wanted."""
     found = None if isinstance(thing, type) else getattr(thing, name, None)
     if found is None:
-        raise InvalidInputError(f"A {type(thing).__name__} has no {name}; give {wanted}.")
+        raise InvalidInputError(f"{type(thing).__name__} has no {name}; give {wanted}.")
     return found
 
 

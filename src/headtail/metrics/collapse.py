@@ -41,8 +41,8 @@ def _beside_random(top: TopK) -> str:
     if not len(more) or more.mean() <= 2 * more.std() / len(more) ** 0.5:
         return ""
     return (
-        f" Even random items would be more accurate, by {more.mean():.4f}: look at whether the files belong together, "
-        f"or, of a test that came later, whether what was learned is out of date."
+        f" Even random items would be more accurate, by {more.mean():.4f}. Check that the files belong together, and "
+        f"that the model is not out of date for this test."
     )
 
 

@@ -54,7 +54,7 @@ class MACR(nn.Module):
         super().__init__()
         if hasattr(model, "max_length") or hasattr(model, "solve") or not hasattr(model, "embedding_dim"):
             raise InvalidInputError(
-                f"A {type(model).__name__} is not a model that learns of users from drawn negatives, as MACR does. "
+                f"{type(model).__name__} is not a model that learns of users from drawn negatives, as MACR does. "
                 f"Give MF, LightGCN or XSimGCL."
             )
         self.model = within = cast(Any, model)

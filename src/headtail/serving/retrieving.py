@@ -172,7 +172,7 @@ def _ask(index: Any, of: Joined) -> tuple[Callable[[Floats, int], Any], bool]:
         return lambda queries, n: _ask_hnswlib(index, queries, n), np.array_equal(labels, np.arange(len(labels)))
     if not callable(index):
         raise InvalidInputError(
-            f"A {type(index).__name__} is no index; give one of FAISS or hnswlib, or a function of queries and a "
+            f"{type(index).__name__} is no index; give one of FAISS or hnswlib, or a function of queries and a "
             f"number of items that returns items."
         )
     return index, of.by_row
