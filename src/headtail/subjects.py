@@ -34,10 +34,8 @@ Lists: TypeAlias = Callable[[Interactions], Recommendations]
 
 AUTOENCODER: Mapping[str, Any] = {"expansion": 16, "n_active": 32, "batch_size": 1024, "epochs": 40}
 _AT_ONCE = 30_000  # users
-_MADE_AGAIN = {
-    "vectors", "encoded", "both", "candidates", "reachable", "calibrated", "_cross_fitted", "longer", "as it is",
-    "exposure",
-}  # fmt: skip
+_MADE_AGAIN = {"vectors", "encoded", "both", "candidates", "reachable", "calibrated", "_cross_fitted", "longer"}
+_MADE_AGAIN |= {"as it is", "exposure"}
 _BY_RANK = "The lists have no scores: for dials that ask for one, a place at rank r counts 1 / log2(r + 1)."
 _Made = TypeVar("_Made")
 
@@ -344,7 +342,7 @@ class Subject:
         if relevant is None:
             raise InvalidInputError("Relevance is learned from a validation part, and the split has none.")
         found = self._reach(seed).relevance if self.has("vectors") else None
-        return by_item_or_plain(recs, train, relevant, k=self.k, rng=seed, by_item=found)
+        return by_item_or_plain(recs, train, relevant, found, k=self.k, rng=seed)
 
     def decisions(self, seed: int = 0) -> list[str]:
         """Return what validation decided for the corrections made so far, for a result's notes."""

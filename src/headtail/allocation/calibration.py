@@ -217,13 +217,7 @@ def cross_fitted(
 
 
 def by_item_or_plain(
-    recs: Recommendations,
-    known: Interactions,
-    relevant: Interactions,
-    *,
-    k: int,
-    rng: RNG,
-    by_item: Floats | None = None,
+    recs: Recommendations, known: Interactions, relevant: Interactions, by_item: Floats | None, *, k: int, rng: RNG
 ) -> tuple[bool, Floats, str]:
     """Return whether the items' popularity and exposure count, the cross-fitted probabilities, and why.
 
