@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import headtail as ht
-from headtail import exploring, posthoc, rerank
+from headtail import _sampled_exposure, exploring, posthoc, rerank
 from headtail.dials import CONTROLS, DIALS, REFERENCES, Dial, dial, is_built_in, item_bias, more_of
 from headtail.dials.vectors import without_popularity
 from headtail.exceptions import InvalidInputError, NotAvailableError
@@ -663,8 +663,8 @@ def test_dials_at_zero_share_the_lists_of_the_recommender_as_it_is(split, factor
 
 @pytest.mark.parametrize("welfare", ["alpha", "entropy", "popularity"])
 def test_tilts_of_a_dial_share_their_sample_and_are_the_same_as_alone(split, factors, monkeypatch, welfare):
-    counted, count = [], posthoc.counter_of_vectors
-    monkeypatch.setattr(posthoc, "counter_of_vectors", lambda *given: counted.append(1) or count(*given))
+    counted, count = [], _sampled_exposure.counter_of_vectors
+    monkeypatch.setattr(_sampled_exposure, "counter_of_vectors", lambda *given: counted.append(1) or count(*given))
     subject = Subject(factors, split, k=K)
     strengths = (0.05, 0.2, 0.4)
     found = [item_bias.tilt(subject, strength, 3, welfare=welfare) for strength in strengths]
