@@ -162,7 +162,7 @@ def test_vectors_are_joined_by_id_files(world, capsys):
         ("customer_id,prediction\na,066 054\nb,066 053 052\n", [], 0, ["Pass: headtail data t.csv --item prediction"]),
         ("user,recommendation\n1,3 4\n2,4 5 6\n", [], 0, ["2 users, 4 items, 5 inter", "audit t.csv TRAIN"]),
         ('session_id;recs\n1;"1,2,3,4,5,6"\n1;"2,3,4,5,6,7"\n2;"1,2,3,4,5,6"\n', [], 0,
-         ["2 users, 7 items, 13 inter", "1 user of 2 have several lists. Keep one of each."]),
+         ["2 users, 7 items, 13 inter", "1 of 2 users have several lists. Keep one of each."]),
     ],
 )  # fmt: skip
 def test_doctor(content, flags, status, said, tmp_path, monkeypatch, capsys):

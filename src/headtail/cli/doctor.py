@@ -288,6 +288,6 @@ def _look_at_users(ids: "pl.Series", odd: list[str], steps: list[str], *, lists:
         steps.append(f".filter(pl.col({ids.name!r}) != {users[0, 0]!r})")
     singles = int((rows == 1).sum())
     if lists and singles < len(rows):
-        odd.append(f"{counted(len(rows) - singles, 'user')} of {len(rows):,} have several lists. Keep one of each.")
+        odd.append(f"{len(rows) - singles:,} of {counted(len(rows), 'user')} have several lists. Keep one of each.")
     if singles and not lists:
         odd.append(f"A single row is all of {singles:,} of {counted(len(rows), 'user')}; none of it can be held out.")

@@ -59,7 +59,8 @@ class Rows:
             )
         scale = float(np.sqrt(variance))
         fingerprint = digest(mean.numpy(), np.array([variance, len(rows)]), others.numpy())
-        held_out = (others - (mean := mean.float())) / scale
+        mean = mean.float()
+        held_out = (others - mean) / scale
         if len(held_out) and float(held_out.square().mean()) < 1e-12:
             raise InvalidInputError(
                 "all validation vectors are the mean of the activations, so that they hold nothing to explain. Give "

@@ -188,7 +188,8 @@ def load_neurons(folder: str | os.PathLike[str], interactions: Interactions | No
     """
     folder = _files.to_path(folder)
     settings = read_json(folder / "neurons.json")
-    known, these = settings["interactions"] or "none", "" if interactions is None else identity_in_order(interactions)
+    known = settings["interactions"] or "none"
+    these = "" if interactions is None else identity_in_order(interactions)
     if not known.startswith(these) and not these.startswith(known):  # one may lack the order
         raise CheckpointMismatchError(
             f"{folder} was made with other interactions ({known}) than these ({these}); give those, or none. "
