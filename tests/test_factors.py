@@ -77,7 +77,7 @@ def test_embeddings_of_torch_are_their_weights(door):
 @pytest.mark.parametrize("door", DOORS)
 def test_what_is_no_matrix_of_numbers_is_named(door, kind):
     told = {"None": "came in place of vectors", "masked": "items has 9 masked values"}
-    named = told.get(kind, r"items is a .*; give a dense matrix of real numbers")
+    named = told.get(kind, r"items is an? .*; give a dense matrix of real numbers")
     with pytest.raises(InvalidInputError, match=named):
         DOORS[door](QUERIES, WRONG[kind](ITEMS))
     if door != "shrink a direction" and kind != "None":  # there is a way without popularity

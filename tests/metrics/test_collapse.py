@@ -110,3 +110,10 @@ def test_the_same_list_for_all(n_users, n_items):
     assert all(f"all {n_users} of them hold {n_items} of 300 items" in note for note in told)
     other = recs.with_columns(item_id=pl.when(pl.row_index() == 0).then(items[-1] + 1).otherwise("item_id"))
     assert n_items == 300 or not any("collapsed" in note for note in notes(other, k=n_items))
+
+
+def test_lists_of_people_without_training_stand_beside_the_most_popular_items_alone():
+    train, test = (pl.DataFrame({"user_id": [user], "item_id": [1]}) for user in (1, 2))
+    recs = pl.DataFrame({"user_id": [2, 2], "item_id": [1, 3], "rank": [1, 2]})
+    notes = " ".join(audit(recs, train, test, k=2, strict=False).notes)
+    assert "no more accurate than the most popular items" in notes and "random" not in notes

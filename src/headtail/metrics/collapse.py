@@ -35,10 +35,12 @@ def collapse_notes(top: TopK) -> list[str]:
 
 def _beside_random(top: TopK) -> str:
     """Say so if random items would be more accurate, beyond two standard errors; empty where they would not."""
+    if not len(top):
+        return ""
     train = top.profiles.train
     random = random_items(train, top.k, users=train.user_ids[top.users], rng=0).items
     more = ndcg(with_lists(top, random)) - ndcg(top)
-    if not len(more) or more.mean() <= 2 * more.std() / len(more) ** 0.5:
+    if more.mean() <= 2 * more.std() / len(more) ** 0.5:
         return ""
     return (
         f" Even random items would be more accurate, by {more.mean():.4f}. Check that the files belong together, and "
