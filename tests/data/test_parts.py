@@ -330,6 +330,7 @@ def test_the_cures_for_blanks_are_commands_that_work(text, cure, names, expected
         ("x.negative", "(0,25)\t1064\t174\n(1,133)\t1072\t31\n", "hold more than ids", [(0, 25), (1, 133)]),
         ("x.csv", ",0,1,2\n0,424,4076,993.0\n1,1311,1574,957.0\n", "pandas wrote numbers",
          [(424, 4076, 993.0), (1311, 1574, 957.0)]),
+        ("x.csv", ";0;1;2\n0;424;4076;9,5\n", "pandas wrote numbers", [(424, 4076, 9.5)]),
         ("x.csv", ",0,1,2,3,4\n0,424,4076,9.5,7,1\n", "pandas wrote numbers", [(424, 4076, 9.5, 7, 1)]),
     ],
 )  # fmt: skip

@@ -147,7 +147,7 @@ def _numbered(lines: Sequence[Sequence[str]]) -> bool:
     return any(all(re.fullmatch(DATA, word) for word in words) for words in places)
 
 
-def refuse_rows(path: Path, fields: Sequence[str]) -> None:
+def refuse_rows(path: Path, fields: Sequence[str], separator: str) -> None:
     """Raise if the fields of the first line are those of Netflix's prize, of MIND, or pandas' numbers of columns."""
     name, said = shlex.quote(str(path)), ""
     if re.fullmatch(r"\d+:", fields[0]):
@@ -163,11 +163,12 @@ def refuse_rows(path: Path, fields: Sequence[str]) -> None:
             f'(i = 1; i <= n; i++) if (sub(/-1$/, "", shown[i])) printf "%s,%s,%d-%02d-%02dT%02d:%02d:%02d\\n", $2, '
             f'shown[i], t[3], t[1], t[2], t[4] % 12 + (t[7] == "PM" ? 12 : 0), t[5], t[6]}}\' {name}) > clicks.csv'
         )
-    elif len(fields) > 2 and not fields[0] and list(fields[1:]) == [str(i) for i in range(len(fields) - 1)]:
+    elif len(fields) > 2 and ["", *map(str, range(len(fields) - 1))] == [*fields] and separator != "\t":
         names = ["user_id", "item_id", "rating", "timestamp", *(f"column{i}" for i in range(5, len(fields)))]
+        header = shlex.quote(separator.join(names[: len(fields) - 1]))
         said = (
             f"pandas wrote numbers as the names of its columns, and those of its rows before them. Name the columns, "
-            f"such as by: (echo {','.join(names[: len(fields) - 1])}; tail -n +2 {name} | cut -d, -f2-) > "
+            f"such as by: (echo {header}; tail -n +2 {name} | cut -d{shlex.quote(separator)} -f2-) > "
             f"{shlex.quote(f'{path.stem}.table.csv')}"
         )
     if said:

@@ -168,7 +168,7 @@ def _refuse_layouts(path: Path, text: _Text, first: list[str]) -> None:
         raise UnreadableFileError(
             f"Cannot read {path}: its first line seems to be a comment. Leave it out: tail -n +2 {name} > {table}"
         )
-    refuse_rows(path, first)
+    refuse_rows(path, first, text.separator)
     if words := _words(text, first):
         refuse_words(path, words)
 
