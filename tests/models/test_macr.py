@@ -82,5 +82,5 @@ def test_saved_and_loaded_with_the_model_within(tmp_path):
     "model", [ALS(60, 30, 4), SASRec(30, 5, 4), torch.nn.Linear(2, 2)], ids=lambda m: type(m).__name__
 )
 def test_refuses_what_does_not_learn_from_users_and_negatives(model):
-    with pytest.raises(InvalidInputError, match=f"A {type(model).__name__} is not a model that learns of users"):
+    with pytest.raises(InvalidInputError, match=f"{type(model).__name__} is not a model that learns of users"):
         MACR(model)
