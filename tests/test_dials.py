@@ -672,3 +672,88 @@ def test_tilts_of_a_dial_share_their_sample_and_are_the_same_as_alone(split, fac
     for strength, bias in zip(strengths, found, strict=True):
         alone = posthoc.tilt(factors, seen=split.train, strength=strength, k=K, welfare=welfare, rng=3)
         np.testing.assert_array_equal(bias, alone.items[:, -1])
+
+
+class Signed(torch.nn.Module):
+    """Two tables, a sign that no weight tells, and a graph and a count that no training changes."""
+
+    def __init__(self, factors):
+        super().__init__()
+        self.users, self.items = (torch.nn.Parameter(torch.from_numpy(part).float()) for part in factors[:2])
+        self.sign = 1.0
+        self.register_buffer("graph", torch.eye(3).to_sparse())
+        self.register_buffer("phase", torch.ones(2, dtype=torch.complex64))
+
+    def forward(self, users):
+        return self.sign * self.users[users], self.items
+
+    def get_extra_state(self):
+        return {"version": 1}
+
+    def set_extra_state(self, state):
+        pass
+
+
+def test_models_with_sparse_buffers_and_state_of_other_kinds_are_corrected(split, factors):
+    options = {"dials": ["shrink"], "k": K, "max_loss": 0.5, "progress": False}
+    of_model, of_factors = (ht.correct(source, split, **options) for source in (Signed(factors), factors))
+    assert of_model.comparison.audits["corrected"]["gini@5"] == pytest.approx(
+        of_factors.comparison.audits["corrected"]["gini@5"], abs=0.01
+    )
+    prints = [Subject(Signed(factors), split, k=K).fingerprint for _ in range(2)]
+    other = Signed(factors)
+    other.graph = 2 * other.graph
+    assert prints[0] == prints[1] != Subject(other, split, k=K).fingerprint
+
+
+def test_a_recipe_of_what_makes_no_models_is_refused(factors):
+    for model in (ht.MF(4, 6, 2, rng=0), Signed, lambda **sizes: None):
+        with pytest.raises(InvalidInputError, match=r"of a Recipe is no class with for_data\(train"):
+            Recipe(model)
+
+
+def test_a_recommender_that_changes_between_two_sweeps_is_told(split, factors):
+    model = Signed(factors)
+    own = ht.Vectors(*(part.copy() for part in factors[:2]))
+    for source, weights in ((model, model.users.data), (own, own.queries)):
+        subject = Subject(source, split, k=K)
+        weights *= -1  # before its first use
+        first = ht.tradeoffs.sweep("shrink", subject, [0.0, 0.1])
+        assert first.points == ht.tradeoffs.sweep("shrink", Subject(source, split, k=K), [0.0, 0.1]).points
+        weights *= -1
+        with pytest.raises(InvalidInputError, match="was changed since it was first used here"):
+            ht.tradeoffs.sweep("log penalty", subject)
+
+
+def test_a_dial_that_trains_the_recommender_itself_on_is_told(split, factors):
+    def tuned(subject, strength, seed):
+        model = subject.plain(seed)
+        with torch.no_grad():
+            next(model.parameters()).mul_(1 + strength)
+        return model
+
+    for source in (Signed(factors), factors):
+        with pytest.raises(InvalidInputError, match="The dial 'tuned' at strength 1 changed the recommender itself"):
+            ht.correct(source, split, dials=[Dial("tuned", tuned, (0.0, 1.0), "model")], k=K, progress=False)
+
+
+def test_a_folder_of_another_setting_that_no_weight_tells_is_refused(split, factors, tmp_path):
+    model = Signed(factors)
+    subject = Subject(model, split, k=K)
+    first = ht.tradeoffs.sweep("shrink", subject, [0.0, 0.1], folder=tmp_path)
+    again = ht.tradeoffs.sweep("shrink", Subject(model, split, k=K), [0.0, 0.1, 0.2], folder=tmp_path)
+    assert again.points[:2] == first.points
+    model.sign = -1.0
+    with pytest.raises(ht.exceptions.CheckpointMismatchError, match="holds a sweep of something else"):
+        ht.tradeoffs.sweep("shrink", Subject(model, split, k=K), [0.0, 0.1], folder=tmp_path)
+
+
+def test_models_are_corrected_and_trained_where_the_caller_is_in_inference_mode(split, factors):
+    sae = {"expansion": 2, "n_active": 3, "epochs": 1}
+    recipe = Recipe(ht.MF, {"embedding_dim": 4}, {"epochs": 1})
+    with torch.inference_mode():
+        steered = ht.tradeoffs.sweep("PopSteer", Subject(Signed(factors), split, k=K, autoencoder=sae), [0.0, 0.5])
+        trained = ht.tradeoffs.sweep("ReSN", Subject(recipe, split, k=K), [0.0, 1e-3])
+    outside = ht.tradeoffs.sweep("PopSteer", Subject(Signed(factors), split, k=K, autoencoder=sae), [0.0, 0.5])
+    assert steered.points == outside.points
+    assert trained.points == ht.tradeoffs.sweep("ReSN", Subject(recipe, split, k=K), [0.0, 1e-3]).points

@@ -116,6 +116,14 @@ def identity_in_order(part: Any) -> str:
     return str(part.fingerprint) + ("" if part.time_rank is None else f", in the order {digest(part.histories)}")
 
 
+def parts_of(tensor: Any) -> list[Any]:
+    """Return a tensor in a list, of a sparse one its places and numbers."""
+    if str(tensor.layout) == "torch.strided":
+        return [tensor.dequantize() if tensor.is_quantized else tensor]
+    tensor = tensor.detach().to_sparse_coo().coalesce()
+    return [tensor.indices(), tensor.values()]
+
+
 def identity_of(value: Any, within: tuple[int, ...] = ()) -> str:
     """Identify a value by what it holds: arrays by their numbers, functions by module, options, code and closure.
 
@@ -134,6 +142,8 @@ def identity_of(value: Any, within: tuple[int, ...] = ()) -> str:
         return f"[{', '.join(map(of, value))}]"
     if isinstance(value, set | frozenset):
         return of(sorted(map(of, value)))
+    if getattr(value, "is_sparse", False) or getattr(value, "is_sparse_csr", False):
+        return of(parts_of(value))
     if getattr(value, "shape", ()) and hasattr(value, "__array__"):
         array = (value.detach().cpu().double() if hasattr(value, "detach") else value).__array__()
         return of(array.tolist()) if array.dtype.hasobject else f"{array.shape} {array.dtype} {digest(array)}"

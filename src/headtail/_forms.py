@@ -5,8 +5,8 @@ from functools import partial
 from typing import Any, Literal, TypeAlias
 
 from headtail._caching import kept
-from headtail._checksums import digest, fingerprint_in_order, identity_of
-from headtail._factors import to_numpy
+from headtail._checksums import digest, fingerprint_in_order, identity_of, parts_of
+from headtail._factors import is_tensor, to_numpy
 from headtail._printable import counted
 from headtail.data import Interactions, Recommendations
 from headtail.exceptions import InvalidInputError
@@ -46,14 +46,29 @@ def fingerprint_of(source: Any) -> str:
     arrays: Iterable[Any]
     told = b""
     if hasattr(source, "state_dict"):
-        arrays = [to_numpy(tensor) for tensor in source.state_dict().values()]
+        state = source.state_dict()
+        arrays = [to_numpy(part) for value in state.values() if is_tensor(value) for part in parts_of(value)]
         told = identity_of(getattr(source, "config", None)).encode()  # what weights do not say, such as c of MACR
+        if extra := {name: value for name, value in state.items() if not is_tensor(value)}:
+            told += identity_of(extra).encode()
     elif isinstance(source, Recommendations):
         arrays = [source.items, source.scores]
     else:
         arrays = [to_numpy(matrix) for matrix in source]
     parts = (part for array in arrays for part in (f"{array.shape} {array.dtype} ".encode(), array))
     return f"{type(source).__name__}, sha256 {digest(told, *parts)}"
+
+
+def learned_by(made: Any) -> str:
+    """Identify what a recommender has learned; empty if it cannot be known: of lists, and before lazy layers run."""
+    if hasattr(made, "state_dict"):
+        made = [part for weight in made.parameters() for part in ([weight] if is_lazy(weight) else parts_of(weight))]
+    return "" if callable(made) or any(map(is_lazy, made)) else fingerprint_of(made)
+
+
+def is_lazy(weight: Any) -> bool:
+    """Whether a weight has no size yet."""
+    return hasattr(weight, "materialize")
 
 
 def encoded(made: Any, known: Interactions, codes: Codes | None, cache: dict[Any, Any]) -> Any:

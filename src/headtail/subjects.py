@@ -1,7 +1,7 @@
 """The recommender to correct, in any form, with the split on which corrections are chosen and reported."""
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
@@ -13,7 +13,7 @@ from headtail._caching import cached_method, cached_of_all, kept
 from headtail._checks import checked, generator, integer, list_length
 from headtail._checksums import digest, fingerprint_in_order, identity_of
 from headtail._factors import as_pair, to_numpy
-from headtail._forms import FORMS, Form, check_lists, encoded, fingerprint_of, form_of
+from headtail._forms import FORMS, Form, check_lists, encoded, fingerprint_of, form_of, learned_by
 from headtail._sampled_exposure import SampledExposure, sampled_exposure
 from headtail.allocation import calibrate
 from headtail.allocation.calibration import by_item_or_plain
@@ -193,18 +193,22 @@ class Subject:
         """Whether queries depend on a user's history, so that they differ between validation and test."""
         return self.has("model") and hasattr(self.plain(0), "max_length")
 
-    # -- the recommender as it is ----------------------------------------------------------------------------------
-
     @cached_of_all
     def plain(self, seed: int = 0) -> Any:
         """Return the recommender without correction, as :meth:`recommend` takes it."""
-        if isinstance(self.source, Recipe):
-            return self.source.train(self.split.train, seed)
         if isinstance(self.source, Recommendations):
             return self.lists
         if self.source is None:
             raise NotAvailableError("There is no recommender; give one in place of None.")
-        return self.source
+        made = self.source.train(self.split.train, seed) if isinstance(self.source, Recipe) else self.source
+        self._cache["learned", seed] = learned_by(made)
+        return made
+
+    def changed(self, seeds: Iterable[int]) -> bool:
+        """Whether the plain recommender is no longer the one that what is cached was made of."""
+        both = self._of, self._of._cache.get("with_layers", self._of)
+        known = ((of, seed, of._cache.get(("learned", seed))) for of in both for seed in seeds)
+        return any(learned and learned_by(of.plain(seed)) != learned for of, seed, learned in known)
 
     def train(self, seed: int, *, start: Any = None, **changes: Any) -> Any:
         """Return the model trained with other arguments of ``fit``, from scratch or from `start`."""
@@ -290,10 +294,7 @@ class Subject:
 
     @cached_of_all
     def neurons(self, seed: int = 0, layer: str = "query") -> Any:
-        """Return the popularity neurons: those given, or of a sparse autoencoder trained on the queries.
-
-        With the layer "item" the autoencoder is trained on the item vectors.
-        """
+        """Return the popularity neurons: those given, or of an autoencoder trained on queries, or on item vectors."""
         if self._neurons is not None and layer == "query":
             return self._neurons
         import torch
@@ -308,7 +309,8 @@ class Subject:
         else:
             found, learned = self.contrast(seed), states(self.plain(seed), train)
         sizes = [options.pop(name, AUTOENCODER[name]) for name in ("expansion", "n_active")]
-        sae = TopKSAE(learned.shape[1], *sizes, rng=seed)
+        with torch.inference_mode(False):  # also where the caller is in it
+            sae = TopKSAE(learned.shape[1], *sizes, rng=seed)
         fit_sae(sae, learned, rng=seed, progress=False, **options)
         return find_neurons(sae, found, train, k=self.k, rng=seed)
 
@@ -354,8 +356,6 @@ class Subject:
         train, relevant = self.split.train, self.split.validation
         assert relevant is not None
         return calibrate(self.reachable(seed, train), train, relevant, k=self.k, by_item=by_item)
-
-    # -- lists -----------------------------------------------------------------------------------------------------
 
     def lists(self, known: Interactions) -> Recommendations:
         """Return the first k of the long lists, without known items."""

@@ -359,3 +359,26 @@ def test_parts_of_a_large_catalogue_give_the_lists_of_whole_blocks(monkeypatch):
     whole = ranking.recommend((queries, items), known, k=10)
     np.testing.assert_array_equal(found.items, whole.items)
     np.testing.assert_allclose(found.scores, whole.scores, rtol=1e-5)
+
+
+def test_models_that_are_no_vectors_of_all_items_are_refused_with_their_name():
+    train, _ = world()
+    table = torch.nn.Embedding(4, 2)  # of 6 users
+
+    def few(users):
+        return Vectors(table(users), torch.ones(11, 2))
+
+    def of_batch(users):
+        queries = torch.eye(6)[users, :2]
+        return Vectors(queries, torch.ones(11, 2) + queries.mean(0))
+
+    def named(users):
+        return {"queries": torch.ones(len(users), 2), "items": torch.ones(11, 2)}
+
+    for model, problem in (
+        (few, "few has no row for one of the codes 0 to 5"),
+        (named, "named returned a dict; return Vectors"),
+        (of_batch, "of_batch returned other items for other users"),
+    ):
+        with pytest.raises(InvalidInputError, match=problem):
+            vectors(model, interactions=train, batch_size=6 if model is few else 2)

@@ -95,8 +95,8 @@ def sweep(
         Where every point is saved as soon as it is measured, in a folder named after the dial; saved points are not
         measured again, whatever the grid.
     identity : str, optional
-        Identifies a dial of your own when a sweep resumes. Without it the first and the last saved point are measured
-        again, and must come out the same.
+        Identifies a dial, or a class of models, of your own when a sweep resumes. Without it the first and the last
+        saved point are measured again, and must come out the same.
     progress : bool or callable, optional
         Show a progress bar; by default only where standard error is a terminal. A callable gets the number of steps
         and a text, such as to move another bar.
@@ -152,7 +152,12 @@ def sweep(
     meter = _Meter(dial, subject, seeds, measured, accuracy, unfairness, groups, n_bootstrap)
     if folder is not None:
         meter = replace(meter, folder=open_folder(to_path(folder) / file_name(dial.name), meter.plan(identity)))
-    check = identity is None and not dials.is_built_in(dial)
+    if subject.changed(seeds):
+        raise InvalidInputError(
+            "The recommender was changed since it was first used here, such as by training it on, so that what is kept "
+            "of it holds no more. Make another Subject of it, or change a copy."
+        )
+    check = identity is None and not (dials.is_built_in(dial) and _known_by_weights(subject))
     total = len(seeds) * (len(settings) + integer("extend", extend) + integer("refine", refine))
     forecast = Forecast({dial.name: (len(seeds) * (len(settings) + (extend + refine) // 2), 1.0)})
     with progress_bar(dial.name, total, show=progress, forecast=forecast) as advance:
@@ -212,6 +217,11 @@ def _listed(name: str, values: Any, check: Callable[[str, Any], Any]) -> list[An
     if not listed or len(set(listed)) < len(listed):
         raise InvalidInputError(f"{name}={listed!r} is empty or repeats a value. Give each once.")
     return listed
+
+
+def _known_by_weights(subject: Subject) -> bool:
+    """Whether weights say all of a model; one of another's class may have more, such as settings in attributes."""
+    return subject.form != "model" or type(subject.source).__module__.startswith("headtail.")
 
 
 def _check_traded(metrics: Mapping[str, Metric], name: str, better: str) -> None:
@@ -287,6 +297,11 @@ class _Meter:
         started = perf_counter()
         made = self.dial.at(self.subject, setting, seed)
         took = perf_counter() - started
+        if not dials.is_built_in(self.dial) and self.subject.changed([seed]):
+            raise InvalidInputError(
+                f"The dial {self.dial.name!r} at strength {setting:g} changed the recommender itself, from which other "
+                f"settings start. Let it change a copy, such as copy.deepcopy(subject.plain(seed))."
+            )
         lists = self.dial.lists(made, self.subject, setting, split.train)
         validation, of_validation = self._measured(lists, split.validation, self._at_scale, n_bootstrap=0)
         started = perf_counter()

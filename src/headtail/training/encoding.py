@@ -2,7 +2,7 @@
 
 import copy
 import inspect
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import headtail._torch  # noqa: F401 - first, for its error
@@ -156,6 +156,13 @@ def vectors(
         model.to(device)
     with evaluating(model), torch.no_grad():
         blocks = [_encoded(model, batch.to(device)) for batch in batches]
+    for block in blocks[1:]:
+        if not _alike(blocks[0].items, block.items):
+            raise InvalidInputError(
+                f"{_name(model)} returned other items for other users, so that they have no vectors of their own. "
+                f"Return the same for all; where scores are no inner products, Recommendations.from_scores(...) takes "
+                f"them."
+            )
     # Of their own: many models return a table of weights as it is, which training on would change.
     queries, items = torch.cat([b.queries for b in blocks]), blocks[0].items.clone()
     with raised_by(f"What {_name(model)} returned"):
@@ -211,10 +218,24 @@ def _codes(model: Any, users: Any, codes: Any) -> Tensor:
     )
 
 
+def _alike(some: Tensor, others: Tensor) -> bool:
+    """Whether item vectors are the same, but for rounding."""
+    if some.shape != others.shape or some.data_ptr() == others.data_ptr():
+        return some.shape == others.shape
+    return not (some - others).abs().max() > 0.01 * some.abs().max()
+
+
 def _encoded(model: Any, batch: Tensor) -> Vectors:
     """Return what the model makes of a batch, detached."""
     check_call(model)
-    return Vectors(*(matrix.detach() for matrix in returned(model, model(batch), len(batch))))
+    try:
+        out = model(batch)
+    except IndexError as error:
+        raise InvalidInputError(
+            f"{_name(model)} has no row for one of the codes {int(batch.min())} to {int(batch.max())}: {error}. Give "
+            f"the interactions that it was trained on, or a model for all their users and items."
+        ) from error
+    return Vectors(*(matrix.detach() for matrix in returned(model, out, len(batch))))
 
 
 def _name(model: Any) -> str:
@@ -226,6 +247,8 @@ def returned(model: Any, out: Any, n_rows: int, of: str = "users") -> tuple[Tens
     """Return the queries and items that a model returned as matrices, or say what else they are."""
     name = _name(model)
     try:
+        if isinstance(out, Mapping):
+            raise TypeError
         queries, items = out
     except (TypeError, ValueError):
         raise InvalidInputError(f"{name} returned {kind_of(out)}; return Vectors(queries, items). {_ELSE}") from None

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from headtail._checks import checked
+from headtail._printable import kind_of
 from headtail.data import Interactions
 from headtail.exceptions import InvalidInputError
 
@@ -34,6 +35,13 @@ class Recipe:
     sizes: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.model, type) or not hasattr(self.model, "for_data"):
+            raise InvalidInputError(
+                f"model={kind_of(self.model)} of a Recipe is no class with for_data(train, rng=..., **sizes). Give one, "
+                f"such as headtail.MF; a model that is trained already needs no Recipe."
+            )
+
     @property
     def epochs(self) -> int:
         """How many epochs the plain model is trained."""
@@ -46,6 +54,8 @@ class Recipe:
 
         `changes` are arguments of ``fit``.
         """
+        import torch
+
         from headtail.training import fit
 
         if start is not None and hasattr(start, "solve"):
@@ -53,6 +63,7 @@ class Recipe:
                 f"{self.model.__name__} is solved for anew in every epoch, so that nothing is tuned by training it on. "
                 f"Train it with the correction from the start."
             )
-        model = self.model.for_data(train, rng=seed, **self.sizes) if start is None else copy.deepcopy(start)
+        with torch.inference_mode(False):  # also where the caller is in it
+            model = self.model.for_data(train, rng=seed, **self.sizes) if start is None else copy.deepcopy(start)
         fit(model, train, rng=seed, progress=False, **{**self.training, **changes})
         return model
