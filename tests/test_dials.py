@@ -708,7 +708,7 @@ def test_models_with_sparse_buffers_and_state_of_other_kinds_are_corrected(split
 
 def test_a_recipe_of_what_makes_no_models_is_refused(factors):
     for model in (ht.MF(4, 6, 2, rng=0), Signed, lambda **sizes: None):
-        with pytest.raises(InvalidInputError, match=r"of a Recipe is no class with for_data\(train"):
+        with pytest.raises(InvalidInputError, match=r"no class with for_data\(train"):
             Recipe(model)
 
 

@@ -37,9 +37,10 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, type) or not hasattr(self.model, "for_data"):
+            name = getattr(self.model, "__name__", kind_of(self.model))
             raise InvalidInputError(
-                f"model={kind_of(self.model)} of a Recipe is no class with for_data(train, rng=..., **sizes). Give one, "
-                f"such as headtail.MF; a model that is trained already needs no Recipe."
+                f"model of a Recipe is {name}, no class with for_data(train, rng=..., **sizes). Give one, such as MF; a "
+                f"model that is trained already needs no Recipe."
             )
 
     @property
