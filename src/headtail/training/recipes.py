@@ -39,8 +39,8 @@ class Recipe:
         if not isinstance(self.model, type) or not hasattr(self.model, "for_data"):
             name = getattr(self.model, "__name__", kind_of(self.model))
             raise InvalidInputError(
-                f"model of a Recipe is {name}, no class with for_data(train, rng=..., **sizes). Give one, such as MF; a "
-                f"model that is trained already needs no Recipe."
+                f"model of a Recipe is {name}, no class with for_data(train, rng=..., **sizes). Give one, such as MF; "
+                f"a model that is trained already needs no Recipe."
             )
 
     @property
