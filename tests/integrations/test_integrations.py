@@ -111,3 +111,9 @@ def test_vectors_of_embeddings_stay_what_they_were_when_training_goes_on():
     with torch.no_grad():
         towers[1].weight.zero_()
     assert found.items.any()
+
+
+def test_a_tower_without_a_row_for_an_input_is_named():
+    table = torch.nn.Embedding(3, 2)
+    with pytest.raises(InvalidInputError, match="the tower of users has no row for one of its inputs: index out of"):
+        pytorch.vectors(table, table, user_inputs=torch.arange(4), item_inputs=torch.arange(3))

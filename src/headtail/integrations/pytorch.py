@@ -80,7 +80,13 @@ def _encoded(name: str, tower: Any, inputs: Any, size: int) -> Tensor:
     with evaluating(tower), torch.no_grad():
         batches = zip(*(torch.split(part, size) for part in given), strict=True)
         device = device_of(tower, None)
-        found = torch.cat([as_tensor(name, tower(*(part.to(device) for part in batch))) for batch in batches])
+        try:
+            made = [tower(*(part.to(device) for part in batch)) for batch in batches]
+        except IndexError as error:
+            raise InvalidInputError(
+                f"the tower of {name} has no row for one of its inputs: {error}. Give those that it was trained on."
+            ) from error
+        found = torch.cat([as_tensor(name, part) for part in made])
     if found.ndim != 2 or len(found) != len(given[0]):
         raise InvalidInputError(
             f"{name} made a tensor of shape {tuple(found.shape)} of {len(given[0])} inputs; let it make a row of each."
