@@ -8,7 +8,7 @@ import numpy as np
 from headtail._checks import checked, generator
 from headtail._columns import logger
 from headtail._factors import as_pair
-from headtail._frames import as_native, lookup, read_ids
+from headtail._frames import as_native, lookup, read_ids, to_ids
 from headtail._printable import counted
 from headtail._spelling import respelled
 from headtail.data import Interactions, Recommendations, Split
@@ -123,6 +123,7 @@ def split_of(
     for role, own in {"item": items, "user": users}.items():
         if own is None:
             continue
+        own = to_ids(read_ids(own, f"{role}_id", f"{role}s"))
         new, alike = _strange(own, getattr(known, f"{role}_ids"), f"{role}_id")
         if alike and new == len(own):
             raise InvalidInputError(f"train has none of the {counted(new, role)} of the recommender.{alike}")

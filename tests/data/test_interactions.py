@@ -509,6 +509,12 @@ def test_ids_that_are_written_otherwise_are_told_at_every_door(caplog):
         correct(recs.with_columns(pl.col("item_id").str.to_uppercase()), train, validation=later, k=1, progress=False)
 
 
+def test_the_ids_of_a_recommender_are_in_one_dimension():
+    pairs = pl.DataFrame({"user_id": [1, 2], "item_id": [1, 2]})
+    with pytest.raises(InvalidInputError, match=r"items has shape \(1, 2\); give at least one item id"):
+        split_of(pairs, pairs, items=np.array([[1, 2]]))
+
+
 def test_both_tables_are_named_where_ids_are_of_two_types():
     train = pl.DataFrame({"user_id": [1, 2], "item_id": ["x", "y"]})
     recs = pl.DataFrame({"user_id": [1, 2], "item_id": ["y", "x"], "rank": [1, 1]})
