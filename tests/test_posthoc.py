@@ -497,6 +497,16 @@ def test_of_a_large_catalogue_the_highest_scores_are_counted_as_all_are(reach):
         np.testing.assert_allclose(found.change(bias), expected.change(bias), rtol=1e-4, atol=0.1)
 
 
+def test_a_bias_may_lift_items_that_nobody_has_among_the_highest():
+    rng = np.random.default_rng(0)
+    queries, items = rng.normal(size=(5, 3)).astype(np.float32), rng.normal(size=(2000, 3)).astype(np.float32)
+    scores = queries @ items.T
+    bias = np.where(np.argsort(np.argsort(scores.max(axis=0))) < 3, 100.0, 0.0)
+    found = counter_of_vectors(queries, items, 2, None)(bias, 1e-6)
+    shown = np.argsort(-(scores + bias), axis=1)[:, :2]
+    np.testing.assert_allclose(found.slots, np.bincount(shown.ravel(), minlength=2000))
+
+
 @pytest.mark.parametrize("of_lists", [False, True])
 def test_users_who_prefer_nothing_do_not_count(of_lists):
     """They only lower the spread, the unit of a strength; their lists are equal and change all at once."""

@@ -235,7 +235,7 @@ def _near(scores: Floats, k: int, width: float) -> tuple[Ints, Floats]:
     """
     n_rows, n = scores.shape
     size = max(1, min(64, n // (4 * (k + 1))))  # of a group
-    highest = scores[:, : n // size * size].reshape(n_rows, size, -1).max(axis=1)
+    highest = scores[:, : n // size * size].reshape(n_rows, size, n // size).max(axis=1)
     at = highest.shape[1] - k - 1
     reached = np.partition(highest, at, axis=1)[:, at] if at >= 0 else np.full(n_rows, -np.inf, dtype=np.float32)
     with np.errstate(over="ignore"):
