@@ -768,7 +768,7 @@ class Returns(torch.nn.Module):
         (lambda q, v: q @ v.T, "Returns returned a Tensor; return Vectors"),
         (lambda q, v: (q[:1], v), "Returns returned queries of shape"),
         (lambda q, v: (q[:, :1], v), "What Returns returned: queries has shape"),
-        (lambda q, v: {"queries": q, "items": v}, "What Returns returned: queries is a str"),
+        (lambda q, v: {"queries": q, "items": v}, "Returns returned a dict; return Vectors"),
         (lambda q, v: (q[:, 0], v[:, 0]), "What Returns returned: queries is a Tensor"),
     ],
 )
