@@ -150,13 +150,13 @@ def sweep(
     seeds = _listed("seeds", seeds, integer)
     accuracy, unfairness = (f"{name}@{subject.k}" for name in (accuracy, unfairness))
     meter = _Meter(dial, subject, seeds, measured, accuracy, unfairness, groups, n_bootstrap)
-    if folder is not None:
-        meter = replace(meter, folder=open_folder(to_path(folder) / file_name(dial.name), meter.plan(identity)))
     if subject.changed(seeds):
         raise InvalidInputError(
             "The recommender was changed since it was first used here, such as by training it on, so that what is kept "
             "of it holds no more. Make another Subject of it, or change a copy."
         )
+    if folder is not None:
+        meter = replace(meter, folder=open_folder(to_path(folder) / file_name(dial.name), meter.plan(identity)))
     check = identity is None and not (dials.is_built_in(dial) and _known_by_weights(subject))
     total = len(seeds) * (len(settings) + integer("extend", extend) + integer("refine", refine))
     forecast = Forecast({dial.name: (len(seeds) * (len(settings) + (extend + refine) // 2), 1.0)})
